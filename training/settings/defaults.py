@@ -58,7 +58,7 @@ TASK_TYPE_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 DEFAULT_LENGTH: Final = 16
 """Number of slots of prefixes and prompts."""
 
-DEFAULT_RANKS: Final[dict[str, int]] = {"token_classification": 4}
+DEFAULT_RANKS: Final[dict[str, int]] = {"token_classification": 6}
 """Ranks of vectors by task type; 0 for the others."""
 
 METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {

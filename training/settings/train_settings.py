@@ -72,7 +72,7 @@ class TrainSettings(DataSettings):
         ge=0,
         le=MAX_RANK,
         description="Rank of the update that vectors add to the outputs of the norms; 0 for none. "
-        "For token_classification 4 by default.",
+        "For token_classification 6 by default.",
     )
     projection_size: int | None = Field(
         default=None,

@@ -314,7 +314,7 @@ def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
     [
         ({}, 0),
         ({"rank": 3}, 3),
-        ({"task_type": "token_classification"}, 4),
+        ({"task_type": "token_classification"}, 6),
         ({"task_type": "token_classification", "rank": 0}, 0),
         ({"task_type": "token_classification", "method": "prefix"}, 0),
     ],
