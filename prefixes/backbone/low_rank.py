@@ -20,11 +20,10 @@ from prefixes.backbone.grouping import Ints, similar_rows, tensor_of
 class LowRankUpdates:
     """The updates of n texts of the same rank r and of similar lengths.
 
-    The texts have R tokens in total, at `places` `[R]` of a batch.
-
-    They are padded to S tokens: `padded` `[n * S]` indexes the batch, and `real` `[R]` the padded
-    tokens. `downs` and `ups` `[n * r * m]` are the pool slots of D's rows and of U's columns. Each
-    takes m slots, as many as the width of the norm has keys of all heads.
+    The texts have R tokens in total, at `places` `[R]` of a batch. They are padded to S tokens:
+    `padded` `[n * S]` indexes the batch, and `real` `[R]` the padded tokens. `downs` and `ups`
+    `[n * r * m]` are the pool slots of D's rows and of U's columns. Each takes m slots, as many as
+    the width of the norm has keys of all heads.
     """
 
     num_texts: int
