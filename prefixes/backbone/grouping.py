@@ -43,11 +43,23 @@ class TextSlots:
 class Padding:
     """How R tokens of n requests are padded to `[n, S]`, and unpadded again.
 
-    `tokens` `[n * S]` indexes the group's tokens; `real` `[R]` indexes the padded group.
+    `tokens` `[n * S]` indexes the tokens that hold the requests; `real` `[R]` indexes the padded
+    ones.
     """
 
     tokens: Tensor
     real: Tensor
+
+    @classmethod
+    def of(cls, starts: Ints, lengths: Ints, device: torch.device | str) -> Self:
+        """Pad requests, which begin at `starts` `[n]`, to the longest of them.
+
+        Padding repeats the request's own first token, for the reason given in `_pad`.
+        """
+        columns = np.arange(lengths.max())
+        is_token = columns < lengths[:, None]
+        places = starts[:, None] + np.where(is_token, columns, 0)
+        return cls(tensor_of(places.ravel(), device), tensor_of(np.flatnonzero(is_token), device))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,20 +81,15 @@ class AttentionGroup:
     @classmethod
     def of(cls, lengths: Ints, slots: Sequence[Sequence[int]], device: torch.device | str) -> Self:
         """Make the group of n requests from their numbers of tokens `[n]` and their slots."""
-        columns = np.arange(lengths.max())
-        is_token = columns < lengths[:, None]
+        is_token = np.arange(lengths.max()) < lengths[:, None]
         padding = None
         if not is_token.all():
-            # Padding repeats the request's own first token, for the reason given in `_pad`.
-            firsts = np.cumsum(lengths) - lengths
-            places = firsts[:, None] + np.where(is_token, columns, 0)
-            real = np.flatnonzero(is_token)
-            padding = Padding(tensor_of(places.ravel(), device), tensor_of(real, device))
+            padding = Padding.of(np.cumsum(lengths) - lengths, lengths, device)
         padded_slots, is_slot = _pad([np.asarray(own, dtype=np.int64) for own in slots])
         mask = np.concatenate((is_slot, is_token), axis=1)[:, None, None, :]
         return cls(
             num_rows=len(lengths),
-            longest=len(columns),
+            longest=int(lengths.max()),
             num_tokens=int(lengths.sum()),
             padding=padding,
             slots=tensor_of(padded_slots.ravel(), device) if padded_slots.size else None,

@@ -13,23 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prefixes.backbone.grouping import Ints, similar_rows, tensor_of
+from prefixes.backbone.grouping import Ints, Padding, similar_rows, tensor_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LowRankUpdates:
     """The updates of n texts of the same rank r and of similar lengths.
 
-    The texts have R tokens in total, at `places` `[R]` of a batch. They are padded to S tokens:
-    `padded` `[n * S]` indexes the batch, and `real` `[R]` the padded tokens. `downs` and `ups`
-    `[n * r * m]` are the pool slots of D's rows and of U's columns. Each takes m slots, as many as
-    the width of the norm has keys of all heads.
+    The texts have R tokens in total, at `places` `[R]` of a batch. `downs` and `ups` `[n * r * m]`
+    are the pool slots of D's rows and of U's columns. Each takes m slots, as many as the width of
+    the norm has keys of all heads.
     """
 
     num_texts: int
+    padding: Padding
     places: Tensor
-    padded: Tensor
-    real: Tensor
     downs: Tensor
     ups: Tensor
 
@@ -38,30 +36,21 @@ class LowRankUpdates:
         cls, slots: Sequence[Ints], starts: Ints, lengths: Ints, device: torch.device | str
     ) -> Self:
         """Join texts, each with its `slots` `[2, r, m]`: of D, and of U."""
-        columns = np.arange(lengths.max())
-        is_token = columns < lengths[:, None]
-        # Padding repeats the text's first token. That of another text could be infinite, and its
-        # product with a gradient of 0 is NaN.
-        padded = starts[:, None] + np.where(is_token, columns, 0)
+        padding = Padding.of(starts, lengths, device)
+        places = padding.tokens.index_select(0, padding.real)
         downs, ups = np.stack(slots, axis=1).reshape(2, -1)
-        return cls(
-            len(slots),
-            tensor_of(padded[is_token], device),
-            tensor_of(padded.ravel(), device),
-            tensor_of(np.flatnonzero(is_token), device),
-            tensor_of(downs, device),
-            tensor_of(ups, device),
-        )
+        return cls(len(slots), padding, places, tensor_of(downs, device), tensor_of(ups, device))
 
     def of_tokens(self, pool: Tensor, hidden: Tensor) -> Tensor:
         """Return the updates `[R, hidden]` of a norm's output `[T, hidden]`, with its pool."""
         shape = (self.num_texts, -1, hidden.shape[-1])
-        padded = hidden.index_select(0, self.padded).view(shape)
+        padded = hidden.index_select(0, self.padding.tokens).view(shape)
         down, up = (
             pool.index_select(0, slots).view(shape).to(hidden.dtype)
             for slots in (self.downs, self.ups)
         )
-        return torch.bmm(torch.bmm(padded, down.mT), up).flatten(0, 1).index_select(0, self.real)
+        updates = torch.bmm(torch.bmm(padded, down.mT), up).flatten(0, 1)
+        return updates.index_select(0, self.padding.real)
 
 
 def updates_of(

@@ -123,4 +123,4 @@ def test_long_texts_do_not_pad_short_ones() -> None:
     lengths = (200, *[5] * 50)
     rows = [Row([0] * n, [0] * n, 0, vectors=(0, 1, 2, 3), rank=1) for n in lengths]
     vectors = TokenVectors.of(rows, np.cumsum([0, *lengths]), "cpu")
-    assert sum(len(updates.padded) for updates in vectors.updates) == sum(lengths)
+    assert sum(len(updates.padding.tokens) for updates in vectors.updates) == sum(lengths)
