@@ -3,7 +3,9 @@
 import functools
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -401,6 +403,15 @@ def slots_with(backbone: Backbone, pool: Tensor, vectors: Tensor, first: int) ->
     return tuple(slots)
 
 
+@torch.no_grad()
+def in_turn(models: Sequence[Any], rows: Sequence[Row]) -> list[Tensor]:
+    """Run each row alone through the models in turn."""
+    return [
+        model(**plain_inputs(model, row)).last_hidden_state[0]
+        for model, row in zip(cycle(models), rows, strict=False)
+    ]
+
+
 def test_vectors_change_texts_as_norms_with_other_weights_do(subject: Subject) -> None:
     backbone = subject.backbone
     pool = make_pool(backbone)
@@ -411,12 +422,7 @@ def test_vectors_change_texts_as_norms_with_other_weights_do(subject: Subject) -
 
     together = run(backbone, rows, pool)
 
-    models = [retuned(subject, one) for one in vectors]
-    with torch.no_grad():
-        alone = [
-            models[n % 2](**plain_inputs(models[n % 2], row)).last_hidden_state[0]
-            for n, row in enumerate(rows)
-        ]
+    alone = in_turn([retuned(subject, one) for one in vectors], rows)
     assert largest_difference(together, alone) < 2e-5
 
 
@@ -451,12 +457,7 @@ def test_low_rank_updates_change_texts_as_those_of_the_formula(subject: Subject)
 
     together = run(backbone, rows, pool)
 
-    models = [updated(subject, one) for one in vectors]
-    with torch.no_grad():
-        alone = [
-            models[n % 2](**plain_inputs(models[n % 2], row)).last_hidden_state[0]
-            for n, row in enumerate(rows)
-        ]
+    alone = in_turn([updated(subject, one) for one in vectors], rows)
     assert largest_difference(together, alone) < 2e-5
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from prefixes import PrefixSpec
 
 _STEP: Final = 0.5
-"""Steps of D and U as a share of those of scales and shifts. Larger ones diverge sooner."""
+"""Steps of D and U as a share of those of scales and shifts. With equal steps, the learning rate
+that is best for scales and shifts is too large for D and U."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

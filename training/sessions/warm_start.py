@@ -119,9 +119,9 @@ def _with_shape(config: TrainConfig, starts: Mapping[str, WarmStart]) -> TrainCo
 
 def _shape_for(config: TrainConfig, spec: PrefixSpec) -> dict[str, Any]:
     """Return the settings with which a training makes a prefix of the shape of `spec`."""
-    if "method" in config.model_fields_set and config.method != spec.method:
-        return method_defaults(config.method, config.task_type)  # `check` reports the difference
-    if spec.method == "head" and config.method != "head":
+    sets_method = "method" in config.model_fields_set or spec.method == "head"
+    if sets_method and config.method != spec.method:
+        # `check` reports a method that cannot start from the other.
         return method_defaults(config.method, config.task_type)
     shape: dict[str, Any] = {"method": spec.method, "prefix_length": spec.prefix_length}
     by_default = spec.prefix_length if spec.method == "prefix" else 0

@@ -24,6 +24,7 @@ from tests.training.learnable_tasks import (
     partner_rows,
     sentiment_rows,
     start,
+    tagged_rows,
     topic_rows,
     train_all,
     write_jsonl,
@@ -172,6 +173,15 @@ def test_vectors_start_from_a_head_alone(backbone: Backbone, tmp_path: Path) -> 
     assert run.spec.method == "vectors"
     weight = run.learner.fold().tensors["head.output.weight"]
     np.testing.assert_array_equal(weight, earlier.tensors["head.output.weight"])
+
+
+def test_entities_that_start_from_a_head_have_a_rank(backbone: Backbone, tmp_path: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", tagged_rows(24))
+    tags: dict[str, Any] = {"train": rows, "task_type": "token_classification", "max_length": 32}
+    head = TrainConfig(task="acme/x", method="head", max_steps=2, **tags)
+    path, _ = made_earlier(backbone, tmp_path, head)
+    run = begin(backbone, TrainConfig(task="acme/x", start_from=path, **tags))
+    assert (run.spec.method, run.spec.rank) == ("vectors", 6)
 
 
 @pytest.mark.parametrize(

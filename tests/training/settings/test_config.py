@@ -323,6 +323,12 @@ def test_tags_have_low_rank_updates_by_default(given: dict[str, Any], rank: int)
     assert TrainConfig(task="acme/x", train=Path("x"), **given).rank == rank
 
 
+def test_another_method_in_a_sweep_of_tags_has_no_rank() -> None:
+    tags = TrainConfig(task="acme/x", train=Path("x"), task_type="token_classification")
+    trials = [with_settings(tags, {"method": one}, "trial") for one in ("prefix", "vectors")]
+    assert [(one.rank, one.learning_rate) for one in trials] == [(0, 0.02), (6, 0.01)]
+
+
 @pytest.mark.parametrize(
     "given",
     [
