@@ -7,13 +7,13 @@ import pytest
 
 from prefixes.errors import StoreFull
 from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
-from tests.disks import fill, small_disk
+from tests.full_disk import fill, mounted_disk
 from tests.prefixes.publishing import publish
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", 4) as disk:
+    with mounted_disk(tmp_path / "disk", kib=4096) as disk:
         yield disk
 
 

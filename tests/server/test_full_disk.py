@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from prefixes.backbone import Backbone
-from tests.disks import fill, small_disk
 from tests.factories import make_prefix
+from tests.full_disk import fill, mounted_disk
 from tests.server.rest import Rest, serving
 
 TASKS = "/v1/tenants/acme/prefixes"
@@ -16,7 +16,10 @@ TASKS = "/v1/tenants/acme/prefixes"
 
 @pytest.fixture
 def rest(backbone: Backbone, tmp_path: Path) -> Iterator[Rest]:
-    with small_disk(tmp_path / "store", 24) as disk, serving(disk, backbone) as running:
+    with (
+        mounted_disk(tmp_path / "store", kib=24 * 1024) as disk,
+        serving(disk, backbone) as running,
+    ):
         yield running
 
 

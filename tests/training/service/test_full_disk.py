@@ -16,7 +16,7 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from server.command_line.main import app
-from tests.full_disk import FULL, small_disk
+from tests.full_disk import FULL, mounted_disk
 from tests.training.learnable_tasks import sentiment_rows, write_jsonl
 from training.service.execution import run_job
 from training.service.protocol.messages import Job, JobPlan
@@ -30,9 +30,7 @@ _FILLER: Final = "filler"
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", kib=_ROOM) as folder:
-        if not folder.is_mount():
-            pytest.skip("only root can mount a disk, to fill it bit by bit")
+    with mounted_disk(tmp_path / "disk", kib=_ROOM) as folder:
         yield folder
 
 
