@@ -5,6 +5,7 @@ its own arguments, environment and working folder.
 """
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -50,7 +51,9 @@ class ForkedProcess:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has exited."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            # It may have been waited for, and its exit code not be sent yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
