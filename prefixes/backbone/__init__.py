@@ -3,6 +3,7 @@
 Training and serving share it, so that they compute the same.
 """
 
+from prefixes.backbone.dropout import RowDropout
 from prefixes.backbone.encoder import Backbone
 from prefixes.backbone.heads import Head, head_outputs
 from prefixes.backbone.loading import find_device, load_backbone
@@ -23,6 +24,7 @@ __all__ = [
     "PackedBatch",
     "ResidentPrefix",
     "Row",
+    "RowDropout",
     "Streams",
     "TextEncoder",
     "find_device",

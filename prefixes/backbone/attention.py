@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from prefixes.backbone.dropout import DropoutDraws
 from prefixes.backbone.group_attention import RelativeScores, attend_group
 from prefixes.backbone.grouping import TextSlots
+from prefixes.backbone.hooks import NUM_NORMS
 from prefixes.backbone.native.operator import attend_compiled
-from prefixes.backbone.norms import NUM_NORMS
 from prefixes.backbone.packing import PackedBatch
 from prefixes.backbone.varlen import HALF
 
@@ -39,6 +40,15 @@ class PrefixedCall:
     recorded: list[Tensor] | None = None
     num_layers_done: int = 0
     num_norms_done: list[int] = field(default_factory=lambda: [0] * NUM_NORMS)
+    draws: DropoutDraws | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        dropout = self.packed.dropout
+        self.draws = None if dropout is None else dropout.start(self.prefix_pool.device)
+
+    def drop(self, hidden: Tensor) -> Tensor:
+        """Drop hidden units `[..., T, E]` of the rows that have dropout."""
+        return hidden if self.draws is None else self.draws.drop(hidden)
 
     def modulate(self, norm: int, hidden: Tensor, *, in_place: bool) -> Tensor:
         """Apply the rows' vectors to the output `[..., T, hidden]` of the next layer's norm."""

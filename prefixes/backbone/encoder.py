@@ -10,9 +10,10 @@ from transformers import PreTrainedModel
 
 from prefixes.backbone.architecture import Architecture
 from prefixes.backbone.attention import PrefixedCall
+from prefixes.backbone.dropout import RowDropout
+from prefixes.backbone.hooks import hooks_of
 from prefixes.backbone.inputs import ModelInputs
 from prefixes.backbone.kernels.names import LONGEST_COMPILED, PLAIN, Kernels
-from prefixes.backbone.norms import norms_of
 from prefixes.backbone.packing import PackedBatch, Prompts, Row
 from prefixes.backbone.tokens import TextEncoder
 from prefixes.encoded import EncodedText
@@ -81,7 +82,7 @@ class Backbone:
             batch.position_ids,
             None if batch.prompts is None else self._embeddings(batch, batch.prompts),
         )
-        with norms_of(call):
+        with hooks_of(call):
             hidden = self.architecture.forward(self.model, inputs, call)
         assert call.num_layers_done == self.fingerprint.num_layers
         return batch.in_callers_order(hidden)
@@ -110,10 +111,16 @@ class Backbone:
         vectors: tuple[int, ...] = (),
         rank: int = 0,
         prompt: Tensor | None = None,
+        dropout: RowDropout | None = None,
     ) -> Row:
-        """Make the row of an encoded text, with its prefix, vectors or prompt if any."""
+        """Make the row of an encoded text, with its prefix, vectors or prompt if any.
+
+        `dropout` is for rows that train.
+        """
         first = self.architecture.first_position(self.model.config) + position_offset
-        return Row(text.token_ids, text.token_type_ids, first, slots, vectors, rank, prompt)
+        return Row(
+            text.token_ids, text.token_type_ids, first, slots, vectors, rank, prompt, dropout
+        )
 
     def empty_pool(self, num_slots: int) -> Tensor:
         """Make a pool `[L, 2, C, H, D]` of C slots, in the backbone's dtype and on its device."""

@@ -7,10 +7,10 @@ import torch
 
 from prefixes.backbone.encoder import Backbone
 from prefixes.backbone.files import read_files
+from prefixes.backbone.hooks import hook_dropouts, hook_norms
 from prefixes.backbone.kernels.cache import KernelCache
 from prefixes.backbone.kernels.chooser import KernelChooser
 from prefixes.backbone.kernels.names import AUTO, TORCH, Kernels, check_kernels
-from prefixes.backbone.norms import hook_norms
 from prefixes.backbone.placement import choose_kernels, place_model
 from prefixes.backbone.precision import check_precision
 from prefixes.errors import BackboneUnavailable
@@ -68,6 +68,7 @@ def load_backbone(
     )
     chooser.log()
     hook_norms(model, architecture.norms)
+    hook_dropouts(model)
     return Backbone(
         model=model,
         texts=files.texts,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prefixes.backbone.dropout import BatchDropout, RowDropout, dropout_of
 from prefixes.backbone.grouping import AttentionGroup, Ints, TextSlots, similar_rows, tensor_of
 from prefixes.backbone.task_vectors import TaskVectors
 from prefixes.backbone.varlen import VarlenPlan
@@ -22,7 +23,8 @@ class Row:
     prefix's offset. `slots` are the pool slots of the prefix's P keys and values, in order. Without
     a prefix, `slots` is empty and the offset is 0. A shallow prompt's embeddings `[P, E]` precede
     the tokens in the row, and the first position is that of the prompt. `vectors` are the pool
-    slots of the task's vectors of the norms, if it has any, and `rank` is their rank.
+    slots of the task's vectors of the norms, if it has any, and `rank` is their rank. A row that
+    trains may have `dropout`.
     """
 
     token_ids: Sequence[int]
@@ -32,6 +34,7 @@ class Row:
     vectors: Sequence[int] = ()
     rank: int = 0
     prompt: Tensor | None = None
+    dropout: RowDropout | None = None
 
     @property
     def prompt_length(self) -> int:
@@ -81,6 +84,7 @@ class PackedBatch:
     texts: tuple[range, ...]
     prompts: Prompts | None = None
     vectors: TaskVectors | None = None
+    dropout: BatchDropout | None = None
     compiled: TextSlots | None = None
     groups: tuple[AttentionGroup, ...] = ()
     restore: Tensor | None = None
@@ -154,6 +158,7 @@ class PackedBatch:
                 for row, stop in zip(rows, cu_tokens[1:].tolist(), strict=True)
             ),
             vectors=TaskVectors.of(laid, bounds, device),
+            dropout=dropout_of([row.dropout for row in laid], bounds),
             prompts=_prompts(laid, bounds[:-1].tolist(), device),
             **layout,
         )

@@ -18,7 +18,7 @@ _FOREIGN: Final[dict[str, set[str]]] = {
     "vectors": {*PREFIX_SETTINGS, "learning_rate"},
     "prompt": {"projection_size", "position_offset"},
     "head": set(PREFIX_SETTINGS),
-    "full": {*PREFIX_SETTINGS, *METHOD_DEFAULTS["full"], "head_activation"},
+    "full": {*PREFIX_SETTINGS, *METHOD_DEFAULTS["full"], "head_activation", "hidden_dropout"},
 }
 """Settings in a recipe for prefixes that other methods lack, or need at a different scale."""
 
@@ -105,7 +105,8 @@ def _unnamed_method(dataset: Dataset) -> str:
 def _dropout(ptuning_v2: PtuningV2Flags, task_type: str) -> dict[str, float]:
     if ptuning_v2.hidden_dropout_prob is None:
         return {}
-    places = ["prefix_dropout", *(["feature_dropout"] if task_type in _DROPS_FEATURES else [])]
+    features = ["feature_dropout"] if task_type in _DROPS_FEATURES else []
+    places = ["prefix_dropout", "hidden_dropout", *features]
     return dict.fromkeys(places, ptuning_v2.hidden_dropout_prob)
 
 

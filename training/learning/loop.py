@@ -119,12 +119,8 @@ class _Step:
         owners = [
             index for (index, _), piece in zip(items, pieces, strict=True) for _ in piece.texts
         ]
-        texts = [text for piece in pieces for text in piece.texts]
-        rows = [
-            self.shares[index].row(self.backbone, text)
-            for index, text in zip(owners, texts, strict=True)
-        ]
-        batch = self.backbone.pack(rows)
+        rows = [self.shares[index].rows(self.backbone, place) for index, place in items]
+        batch = self.backbone.pack([row for of_piece in rows for row in of_piece])
         hidden = self.backbone(batch, self.prefix_pool.pool)
         heads = {
             index: self.shares[index].head([items[number][1] for number in numbers])

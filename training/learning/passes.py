@@ -7,12 +7,12 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from prefixes.backbone import Backbone, EncodedText, Row, Streams
+from prefixes.backbone import Backbone, EncodedText, Row, RowDropout, Streams
 from training.learning.evaluate import batches
 from training.learning.learner import LearningHead
 from training.learning.parallel import Processes
 from training.learning.prefix_pool import PrefixPool
-from training.learning.random_numbers import dropout_factors
+from training.learning.random_numbers import dropout_factors, seeds_of
 from training.learning.run import Run
 from training.tasks import Piece
 
@@ -25,8 +25,8 @@ class StepShare:
     """The share of one run in a step: its pieces, and its slots in the pool or its prompt.
 
     The summed losses of its pieces are divided by `weight`. `factors` `[features, hidden]` multiply
-    the features of each piece. They are drawn for the whole step, so they do not depend on how the
-    step is split or on other runs.
+    the features of each piece, and `dropouts` are those of its texts in the backbone. Both are
+    drawn for the whole step, so they do not depend on how the step is split or on other runs.
     """
 
     run: Run
@@ -35,18 +35,39 @@ class StepShare:
     prompt: Tensor | None
     weight: float
     factors: Sequence[Tensor] | None
+    dropouts: Sequence[Sequence[RowDropout | None]]
 
     @classmethod
     def of(cls, run: Run, slots: range, prompt: Tensor | None) -> Self:
         pieces = run.next_pieces()
-        return cls(run, pieces, tuple(slots), prompt, run.weight(pieces), _factors(run, pieces))
+        return cls(
+            run,
+            pieces,
+            tuple(slots),
+            prompt,
+            run.weight(pieces),
+            _factors(run, pieces),
+            _dropouts(run, pieces),
+        )
 
-    def row(self, backbone: Backbone, text: EncodedText) -> Row:
-        """Return the row of a text with its prefix, vectors or prompt."""
-        if self.run.spec.method == "vectors":
-            return backbone.row(text, vectors=self.slots, rank=self.run.spec.rank)
+    def rows(self, backbone: Backbone, place: int) -> list[Row]:
+        """Return the rows of a piece's texts, with the prefix, vectors or prompt."""
+        texts = self.pieces[place].texts
+        return [
+            self._row(backbone, text, dropout)
+            for text, dropout in zip(texts, self.dropouts[place], strict=True)
+        ]
+
+    def _row(self, backbone: Backbone, text: EncodedText, dropout: RowDropout | None) -> Row:
+        spec = self.run.spec
+        if spec.method == "vectors":
+            return backbone.row(text, vectors=self.slots, rank=spec.rank, dropout=dropout)
         return backbone.row(
-            text, position_offset=self.run.config.offset, slots=self.slots, prompt=self.prompt
+            text,
+            position_offset=self.run.config.offset,
+            slots=self.slots,
+            prompt=self.prompt,
+            dropout=dropout,
         )
 
     def head(self, places: Sequence[int]) -> LearningHead:
@@ -121,3 +142,12 @@ def _factors(run: Run, pieces: Sequence[Piece]) -> Sequence[Tensor] | None:
     shape = (sum(sizes), run.spec.backbone.hidden_size)
     generator = run.generator("feature dropout")
     return torch.split(dropout_factors(shape, run.config.feature_dropout, generator), sizes)
+
+
+def _dropouts(run: Run, pieces: Sequence[Piece]) -> list[list[RowDropout | None]]:
+    probability = run.config.hidden_dropout
+    if not probability:
+        return [[None] * len(piece.texts) for piece in pieces]
+    num_texts = sum(len(piece.texts) for piece in pieces)
+    seeds = iter(seeds_of(num_texts, run.generator("hidden dropout")))
+    return [[RowDropout(probability, next(seeds)) for _ in piece.texts] for piece in pieces]

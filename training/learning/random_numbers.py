@@ -26,6 +26,12 @@ def dropout_factors(shape: Sequence[int], probability: float, generator: torch.G
     return keep / (1 - probability)
 
 
+def seeds_of(count: int, generator: torch.Generator) -> list[int]:
+    """Draw seeds of other generators."""
+    seeds: list[int] = torch.randint(2**62, (count,), generator=generator).tolist()
+    return seeds
+
+
 def drop(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Zero entries at random and scale up the rest, as dropout does."""
     if not probability:

@@ -239,6 +239,8 @@ def _full_problems(config: TrainSettings) -> list[str]:
         for name in ("start_from", "head_activation", "normalize")
         if getattr(config, name) is not None
     ]
+    if config.hidden_dropout:
+        problems.append("the model of method 'full' has its own dropout: remove hidden_dropout")
     if config.averaging:
         problems.append("averaging applies only to prefixes and heads: remove it for method 'full'")
     if config.task_type == "embedding":

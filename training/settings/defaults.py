@@ -58,8 +58,10 @@ TASK_TYPE_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 DEFAULT_LENGTH: Final = 16
 """Number of slots of prefixes and prompts."""
 
-DEFAULT_RANKS: Final[dict[str, int]] = {"token_classification": 6}
-"""Ranks of vectors by task type; 0 for the others."""
+VECTORS_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+    "token_classification": {"rank": 6, "hidden_dropout": 0.1},
+}
+"""Defaults of vectors that differ between task types."""
 
 METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "prefix": {"prefix_length": DEFAULT_LENGTH, "learning_rate": 2e-2},
@@ -84,9 +86,9 @@ _WINDOW: Final = 384
 
 def method_defaults(method: str, task_type: str) -> dict[str, Any]:
     """Return the defaults of a method for a task type."""
-    rank = DEFAULT_RANKS.get(task_type, 0) if method == "vectors" else 0
-    defaults = METHOD_DEFAULTS.get(method, {})
-    return {**defaults, "rank": rank} if rank else defaults
+    if method == "vectors":
+        return VECTORS_DEFAULTS.get(task_type, {})
+    return METHOD_DEFAULTS.get(method, {})
 
 
 def metrics_of(task_type: TaskType, problem_type: ProblemType | None) -> tuple[MetricName, ...]:

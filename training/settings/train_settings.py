@@ -42,7 +42,7 @@ RECIPE_FIELDS: Final = frozenset(
         *("method", "prefix_length", "rank", "projection_size", "initialization", "start_from"),
         *("position_offset", "pooling", "head_activation", "class_weights", "label_smoothing"),
         *("learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay"),
-        *("max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size"),
+        *("max_gradient_norm", "prefix_dropout", "hidden_dropout", "feature_dropout", "batch_size"),
         *("gradient_accumulation", "epochs", "min_steps", "evaluate_every", "patience"),
         *("averaging", "reject", "teacher", "unlabeled"),
     }
@@ -144,6 +144,11 @@ class TrainSettings(DataSettings):
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     max_gradient_norm: Positive = 1.0
     prefix_dropout: Fraction = 0.0
+    hidden_dropout: Fraction = Field(
+        default=0.0,
+        description="Dropout of hidden units in the backbone, where its architecture has dropout. "
+        "For token_classification with vectors 0.1 by default.",
+    )
     feature_dropout: Fraction = Field(default=0.1, description="Dropout of the head's input.")
     batch_size: int = Field(default=32, ge=1)
     gradient_accumulation: int = Field(

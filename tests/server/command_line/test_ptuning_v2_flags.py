@@ -41,12 +41,12 @@ def test_a_projection_has_the_width_of_the_original() -> None:
     assert "projection_size" not in settings(prefix_hidden_size=64)
 
 
-def test_dropout_is_that_of_the_prefix_and_of_what_the_head_sees() -> None:
+def test_dropout_is_that_of_the_prefix_the_backbone_and_what_the_head_sees() -> None:
     found = settings(hidden_dropout_prob=0.2)
-    assert (found["prefix_dropout"], found["feature_dropout"]) == (0.2, 0.2)
+    assert found["prefix_dropout"] == found["hidden_dropout"] == found["feature_dropout"] == 0.2
     squad = PtuningV2Flags("qa", "squad", prefix=True, hidden_dropout_prob=0.2)
     found = settings_of(squad, {}, {"train": "x.json"})
-    assert found["prefix_dropout"] == 0.2
+    assert found["prefix_dropout"] == found["hidden_dropout"] == 0.2
     assert "feature_dropout" not in found  # the original drops nothing there
 
 

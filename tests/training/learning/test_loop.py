@@ -161,12 +161,13 @@ def test_runs_that_share_batches_learn_what_each_learns_alone(
     topics = write_jsonl(tmp_path / "topics.jsonl", topic_rows(56))
     numbers = write_jsonl(tmp_path / "numbers.jsonl", count_rows(30))
     noisy: dict[str, Any] = {"feature_dropout": 0.2, "prefix_dropout": 0.1, "max_steps": 6}
+    hidden = {"hidden_dropout": 0.1}
     configs = [
-        make_config(words, **noisy),
+        make_config(words, **noisy, **hidden),
         make_config(words, **noisy, seed=1, prefix_length=9, projection_size=8),
         make_config(topics, **noisy, problem_type="multi_label_classification", batch_size=5),
         make_config(numbers, **noisy, problem_type="regression", gradient_accumulation=2),
-        make_config(words, method="vectors", prefix_length=0, feature_dropout=0.2, max_steps=6),
+        make_config(words, method="vectors", prefix_length=0, **hidden, max_steps=6),
         make_config(
             words,
             method="head",
@@ -203,6 +204,7 @@ def test_types_of_task_that_share_batches_learn_what_each_learns_alone(
             task_type=task_type,
             **_shape(method if number != 1 else "prefix", 3 + number),  # several methods too
             feature_dropout=0.2,
+            hidden_dropout=0.1,
             max_steps=4,
             gradient_accumulation=1 + number % 2,
         )

@@ -52,6 +52,7 @@ def fields_of(backbone_folder: Path, data: Path) -> dict[str, Any]:
             "max_length": 32,
             "batch_size": 8,
             "feature_dropout": 0.2,
+            "hidden_dropout": 0.1,
             "max_steps": 5,
             **({"prefix_length": 4, "prefix_dropout": 0.1} if method.startswith("pr") else {}),
         }

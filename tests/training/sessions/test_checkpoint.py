@@ -73,6 +73,7 @@ def fields_of(
         "batch_size": 8,
         "feature_dropout": 0.2,
         "prefix_dropout": 0.1,
+        "hidden_dropout": 0.1,
         "learning_rate": 0.02,
         "min_steps": 1,
     }

@@ -24,7 +24,7 @@ _NAMES: Final = (
     "prefix_length", "rank", "projection_size",
     "initialization", "position_offset", "max_length", "pooling", "normalize", "head_activation",
     "learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay",
-    "max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size",
+    "max_gradient_norm", "prefix_dropout", "hidden_dropout", "feature_dropout", "batch_size",
     "gradient_accumulation", "epochs", "min_steps", "max_steps", "evaluate_every", "patience",
     "select_by", "seed", "class_weights", "label_smoothing", "averaging", "file_dtype",
     "golden_examples", "golden_inputs", "threshold", "hierarchy", "reject",

@@ -1,6 +1,7 @@
-"""The norms of an encoder, which apply the task vectors of a batch to their outputs.
+"""Hooks of an encoder, through which a batch changes the hidden states of its tokens.
 
-Every layer of the supported architectures has two norms.
+The two norms of every layer apply task vectors to their outputs. The dropouts of the architecture,
+which do nothing in a model that is evaluated, drop hidden units of rows that train.
 """
 
 import re
@@ -20,13 +21,16 @@ class _Call(Protocol):
     def modulate(self, norm: int, hidden: Tensor, *, in_place: bool) -> Tensor:
         """Apply the vectors of a batch to the output of a layer's norm 0 or 1."""
 
+    def drop(self, hidden: Tensor) -> Tensor:
+        """Drop hidden units of the rows that have dropout."""
+
 
 _running = threading.local()  # a batch runs on one thread, and streams run batches on several
 
 
 @contextmanager
-def norms_of(call: _Call) -> Iterator[None]:
-    """Let the norms that run on this thread apply the vectors of a call."""
+def hooks_of(call: _Call) -> Iterator[None]:
+    """Let the modules that run on this thread call the hooks of a call."""
     _running.call = call
     try:
         yield
@@ -46,10 +50,20 @@ def hook_norms(model: nn.Module, names: tuple[str, str]) -> None:
         found = [one for path, one in model.named_modules() if of_a_layer.fullmatch(path)]
         assert found, name
         for module in found:
-            module.register_forward_hook(_hook(norm))
+            module.register_forward_hook(_norm_hook(norm))
 
 
-def _hook(norm: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+def hook_dropouts(model: nn.Module) -> None:
+    """Make the dropouts of a model drop hidden units as the running call says.
+
+    Not that of DeBERTa-v2's convolution, whose texts have gaps between them.
+    """
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Dropout) and not path.endswith("conv.dropout"):
+            module.register_forward_hook(_dropout_hook)
+
+
+def _norm_hook(norm: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
     def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
         call: _Call | None = getattr(_running, "call", None)
         if call is None:
@@ -59,3 +73,8 @@ def _hook(norm: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         return call.modulate(norm, output, in_place=is_free)
 
     return hook
+
+
+def _dropout_hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+    call: _Call | None = getattr(_running, "call", None)
+    return output if call is None else call.drop(output)
