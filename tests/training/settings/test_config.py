@@ -261,6 +261,7 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
                 'method = "head"\nprefix_length = 8': "prefix_length applies only to a prefix",
                 'method = "head"\nprojection_size = 8': "projection_size applies only to a prefix",
                 'method = "head"\ntask_type = "embedding"': "needs head_activation",
+                'method = "full"\nhidden_dropout = 0.2': "remove hidden_dropout",
                 'method = "head"\nrank = 8': "rank applies only to method 'vectors', not to 'head'",
             }.items()
         ),
@@ -310,23 +311,28 @@ def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "rank"),
+    ("given", "rank", "dropout"),
     [
-        ({}, 0),
-        ({"rank": 3}, 3),
-        ({"task_type": "token_classification"}, 6),
-        ({"task_type": "token_classification", "rank": 0}, 0),
-        ({"task_type": "token_classification", "method": "prefix"}, 0),
+        ({}, 0, 0.0),
+        ({"rank": 3}, 3, 0.0),
+        ({"task_type": "token_classification"}, 6, 0.1),
+        ({"task_type": "token_classification", "rank": 0}, 0, 0.1),
+        ({"task_type": "token_classification", "hidden_dropout": 0.0}, 6, 0.0),
+        ({"task_type": "token_classification", "method": "prefix"}, 0, 0.0),
     ],
 )
-def test_tags_have_low_rank_updates_by_default(given: dict[str, Any], rank: int) -> None:
-    assert TrainConfig(task="acme/x", train=Path("x"), **given).rank == rank
+def test_tags_have_low_rank_updates_and_dropout_by_default(
+    given: dict[str, Any], rank: int, dropout: float
+) -> None:
+    config = TrainConfig(task="acme/x", train=Path("x"), **given)
+    assert (config.rank, config.hidden_dropout) == (rank, dropout)
 
 
 def test_another_method_in_a_sweep_of_tags_has_no_rank() -> None:
     tags = TrainConfig(task="acme/x", train=Path("x"), task_type="token_classification")
     trials = [with_settings(tags, {"method": one}, "trial") for one in ("prefix", "vectors")]
-    assert [(one.rank, one.learning_rate) for one in trials] == [(0, 0.02), (6, 0.01)]
+    found = [(one.rank, one.learning_rate, one.hidden_dropout) for one in trials]
+    assert found == [(0, 0.02, 0.0), (6, 0.01, 0.1)]
 
 
 @pytest.mark.parametrize(
