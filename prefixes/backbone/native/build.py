@@ -33,7 +33,12 @@ _AVX512: Final = (
     "-mprefer-vector-width=512",
 )
 _KERNELS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
-    "x86_64": {"avx512": _AVX512, "avx2": _AVX2, "baseline": ()},
+    "x86_64": {
+        "avx512bf16": (*_AVX512, "-mavx512bf16"),
+        "avx512": _AVX512,
+        "avx2": _AVX2,
+        "baseline": (),
+    },
 }
 """The kernels of each kind of processor, which operator.cpp lists too. Others have `baseline`,
 which uses NEON on ARM."""
@@ -64,7 +69,7 @@ def build() -> Path:
     if sys.platform != "linux":
         raise CompilationFailed("they are compiled on Linux only")
     if compiler is None:
-        raise CompilationFailed("no C++ compiler was found: install g++ 9 or newer, or clang++")
+        raise CompilationFailed("no C++ compiler was found: install g++ 10 or newer, or clang++")
     try:
         with tempfile.TemporaryDirectory(prefix=".build-", dir=FOLDER) as folder:
             library = _compile(compiler, Path(folder))

@@ -13,6 +13,7 @@
 namespace polyprefix {
 
 #if defined(__x86_64__)
+extern const Kernel avx512bf16;
 extern const Kernel avx512;
 extern const Kernel avx2;
 #endif
@@ -23,7 +24,7 @@ namespace {
 // The fastest first. The last one runs on every processor of this kind.
 const Kernel* const kKernels[] = {
 #if defined(__x86_64__)
-    &avx512, &avx2,
+    &avx512bf16, &avx512, &avx2,
 #endif
     &baseline,
 };

@@ -81,6 +81,10 @@ inline float load_one(const BFloat16* from) { return bits_of<float>(uint32_t{fro
 inline void store(float* to, Floats value) { memcpy(to, &value, sizeof value); }
 
 inline void store(BFloat16* to, Floats value) {
+#if defined(__AVX512BF16__)
+  const __m256bh rounded = _mm512_cvtneps_pbh((__m512)value);  // takes denormal numbers as 0
+  memcpy(to, &rounded, sizeof rounded);
+#else
   const Words bits = bits_of<Words>(value);
   const Words nearest_even = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   const Words rounded = value != value ? Words{} + 0x7fc0 : nearest_even;  // NaN stays NaN
@@ -89,6 +93,7 @@ inline void store(BFloat16* to, Floats value) {
 #else
   const Halves halves = __builtin_convertvector(rounded, Halves);
   memcpy(to, &halves, sizeof halves);
+#endif
 #endif
 }
 

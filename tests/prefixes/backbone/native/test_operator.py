@@ -121,7 +121,7 @@ def operators() -> None:
     load_compiled_attention()
 
 
-@pytest.fixture(params=["avx512", "avx2", "baseline"])
+@pytest.fixture(params=["avx512bf16", "avx512", "avx2", "baseline"])
 def kernel(request: pytest.FixtureRequest) -> str:
     """Every kernel that this processor can run."""
     if request.param not in torch.ops.polyprefix.kernels().split():
