@@ -11,7 +11,7 @@ from bench.workloads import ALL_LENGTHS, SHORT_TEXTS
 NUM_TASKS: Final = 1000
 OURS: Final = f"{NUM_TASKS} prefixes"
 VECTORS: Final = f"{NUM_TASKS} vectors"
-RANK: Final = 6
+RANK: Final = 8
 WITH_RANK: Final = f"{VECTORS} of rank {RANK}"
 OURS_INT8: Final = f"{OURS}, int8"
 PLAIN: Final = f"{OURS}, plain kernels"

@@ -59,7 +59,7 @@ DEFAULT_LENGTH: Final = 16
 """Number of slots of prefixes and prompts."""
 
 VECTORS_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
-    "token_classification": {"rank": 6, "hidden_dropout": 0.1},
+    "token_classification": {"rank": 8, "hidden_dropout": 0.1, "label_smoothing": 0.1},
 }
 """Defaults of vectors that differ between task types."""
 

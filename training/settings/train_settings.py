@@ -72,7 +72,7 @@ class TrainSettings(DataSettings):
         ge=0,
         le=MAX_RANK,
         description="Rank of the update that vectors add to the outputs of the norms; 0 for none. "
-        "For token_classification 6 by default.",
+        "For token_classification 8 by default.",
     )
     projection_size: int | None = Field(
         default=None,
@@ -131,7 +131,9 @@ class TrainSettings(DataSettings):
         default="none", description="balanced: all labels have the same weight, however rare."
     )
     label_smoothing: Fraction = Field(
-        default=0.0, description="Share of the target that is spread over all labels equally."
+        default=0.0,
+        description="Share of the target that is spread over all labels equally. "
+        "For token_classification with vectors 0.1 by default.",
     )
     learning_rate: Positive = Field(
         default=1e-2,

@@ -311,28 +311,28 @@ def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "rank", "dropout"),
+    ("given", "found"),
     [
-        ({}, 0, 0.0),
-        ({"rank": 3}, 3, 0.0),
-        ({"task_type": "token_classification"}, 6, 0.1),
-        ({"task_type": "token_classification", "rank": 0}, 0, 0.1),
-        ({"task_type": "token_classification", "hidden_dropout": 0.0}, 6, 0.0),
-        ({"task_type": "token_classification", "method": "prefix"}, 0, 0.0),
+        ({}, (0, 0.0, 0.0)),
+        ({"rank": 3}, (3, 0.0, 0.0)),
+        ({"task_type": "token_classification"}, (8, 0.1, 0.1)),
+        ({"task_type": "token_classification", "rank": 0}, (0, 0.1, 0.1)),
+        ({"task_type": "token_classification", "hidden_dropout": 0.0}, (8, 0.0, 0.1)),
+        ({"task_type": "token_classification", "method": "prefix"}, (0, 0.0, 0.0)),
     ],
 )
-def test_tags_have_low_rank_updates_and_dropout_by_default(
-    given: dict[str, Any], rank: int, dropout: float
+def test_vectors_of_tags_have_a_recipe_of_their_own(
+    given: dict[str, Any], found: tuple[int, float, float]
 ) -> None:
     config = TrainConfig(task="acme/x", train=Path("x"), **given)
-    assert (config.rank, config.hidden_dropout) == (rank, dropout)
+    assert (config.rank, config.hidden_dropout, config.label_smoothing) == found
 
 
 def test_another_method_in_a_sweep_of_tags_has_no_rank() -> None:
     tags = TrainConfig(task="acme/x", train=Path("x"), task_type="token_classification")
     trials = [with_settings(tags, {"method": one}, "trial") for one in ("prefix", "vectors")]
     found = [(one.rank, one.learning_rate, one.hidden_dropout) for one in trials]
-    assert found == [(0, 0.02, 0.0), (6, 0.01, 0.1)]
+    assert found == [(0, 0.02, 0.0), (8, 0.01, 0.1)]
 
 
 @pytest.mark.parametrize(
