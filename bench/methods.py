@@ -25,6 +25,7 @@ from training.sessions.trained import TrainedPrefix
 from training.settings.config import TrainConfig
 from training.settings.defaults import DEFAULT_LENGTH
 from training.settings.plan import TrainPlan
+from training.settings.sweep_plan import with_settings
 
 _BATCH: Final = 32
 _MIN_STEPS: Final = 400
@@ -69,6 +70,9 @@ class Method(Protocol):
     @property
     def grid(self) -> Sequence[Settings]: ...
 
+    def config_of(self, config: TrainConfig, settings: Settings) -> TrainConfig:
+        """Return the configuration of a run, with the defaults of the method."""
+
     def learn(
         self, configs: Sequence[TrainConfig], place: Place, settings: Settings, report: Report
     ) -> Iterator[Score]:
@@ -82,16 +86,13 @@ class Ours:
     name: Literal["prefix", "vectors", "few_shot"]
     grid: Sequence[Settings] = ({},)
 
+    def config_of(self, config: TrainConfig, settings: Settings) -> TrainConfig:
+        return with_settings(config, {**settings, "method": self.name}, f"seed-{config.seed}")
+
     def learn(
         self, configs: Sequence[TrainConfig], place: Place, settings: Settings, report: Report
     ) -> Iterator[Score]:
-        runs = tuple(
-            TrainConfig.model_validate(
-                config.model_dump(exclude_unset=True)
-                | {**settings, "method": self.name, "variant": f"seed-{config.seed}"}
-            )
-            for config in configs
-        )
+        runs = tuple(self.config_of(config, settings) for config in configs)
         kernels: dict[str, Any] = {
             "linear_kernel": place.kernels.linear,
             "attention_kernel": place.kernels.attention,
@@ -145,6 +146,11 @@ class PaddedLoop:
     weight_decay: float
     adapt: Adapt | None = None
 
+    def config_of(self, config: TrainConfig, settings: Settings) -> TrainConfig:
+        own = {"method": "full", "weight_decay": self.weight_decay}
+        own |= {"batch_size": _BATCH, "epochs": 4, "min_steps": _MIN_STEPS}
+        return with_settings(config, {**own, **settings}, config.variant)
+
     def learn(
         self, configs: Sequence[TrainConfig], place: Place, settings: Settings, report: Report
     ) -> Iterator[Score]:
@@ -152,11 +158,7 @@ class PaddedLoop:
             started = time.perf_counter()
             data = load_task(config)
             tuning = FineTuningRun.start(
-                TrainConfig.model_validate(
-                    config.model_dump(exclude_unset=True)
-                    | {"method": "full", "weight_decay": self.weight_decay}
-                    | {"batch_size": _BATCH, "epochs": 4, "min_steps": _MIN_STEPS, **settings}
-                ),
+                self.config_of(config, settings),
                 data,
                 place.loaded,
                 tokens_per_batch=_TOKENS_AT_ONCE,
