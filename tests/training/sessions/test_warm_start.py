@@ -181,7 +181,7 @@ def test_entities_that_start_from_a_head_have_a_rank(backbone: Backbone, tmp_pat
     head = TrainConfig(task="acme/x", method="head", max_steps=2, **tags)
     path, _ = made_earlier(backbone, tmp_path, head)
     run = begin(backbone, TrainConfig(task="acme/x", start_from=path, **tags))
-    assert (run.spec.method, run.spec.rank) == ("vectors", 6)
+    assert (run.spec.method, run.spec.rank) == ("vectors", 8)
 
 
 @pytest.mark.parametrize(
