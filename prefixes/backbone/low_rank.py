@@ -22,11 +22,11 @@ class LowRankUpdates:
 
     The texts have R tokens in total, at `places` `[R]` of a batch. `downs` and `ups` `[n * r * m]`
     are the pool slots of D's rows and of U's columns. Each takes m slots, as many as the width of
-    the norm has keys of all heads.
+    the norm has keys of all heads. Texts of one task count as one text, without `padding`.
     """
 
     num_texts: int
-    padding: Padding
+    padding: Padding | None
     places: Tensor
     downs: Tensor
     ups: Tensor
@@ -38,30 +38,50 @@ class LowRankUpdates:
         """Join texts, each with its `slots` `[2, r, m]`: of D, and of U."""
         padding = Padding.of(starts, lengths, device)
         places = padding.tokens.index_select(0, padding.real)
-        downs, ups = np.stack(slots, axis=1).reshape(2, -1)
-        return cls(len(slots), padding, places, tensor_of(downs, device), tensor_of(ups, device))
+        is_one_task = _are_equal(slots)
+        downs, ups = np.stack(slots[:1] if is_one_task else slots, axis=1).reshape(2, -1)
+        return cls(
+            1 if is_one_task else len(slots),
+            None if is_one_task else padding,
+            places,
+            tensor_of(downs, device),
+            tensor_of(ups, device),
+        )
 
     def of_tokens(self, pool: Tensor, hidden: Tensor) -> Tensor:
         """Return the updates `[R, hidden]` of a norm's output `[T, hidden]`, with its pool."""
         shape = (self.num_texts, -1, hidden.shape[-1])
-        padded = hidden.index_select(0, self.padding.tokens).view(shape)
+        tokens = self.places if self.padding is None else self.padding.tokens
+        padded = hidden.index_select(0, tokens).view(shape)
         down, up = (
             pool.index_select(0, slots).view(shape).to(hidden.dtype)
             for slots in (self.downs, self.ups)
         )
         updates = torch.bmm(torch.bmm(padded, down.mT), up).flatten(0, 1)
-        return updates.index_select(0, self.padding.real)
+        return updates if self.padding is None else updates.index_select(0, self.padding.real)
 
 
 def updates_of(
     slots: Sequence[Ints], starts: Ints, lengths: Ints, device: torch.device | str
 ) -> Iterator[LowRankUpdates]:
-    """Divide texts by rank and length, each with its `slots` `[2, r, m]`. Some may have rank 0."""
+    """Divide texts by rank and length, each with its `slots` `[2, r, m]`. Some may have rank 0.
+
+    Texts of one task stay together, because they need no padding. A training of one task has no
+    others.
+    """
     ranks = np.array([own.shape[1] for own in slots])
     for rank in np.unique(ranks[ranks > 0]):
         members = np.flatnonzero(ranks == rank)
-        for places in similar_rows(
-            lengths[members].tolist(), [0] * len(members), parts_lengths=False
-        ):
+        for places in _groups([slots[n] for n in members.tolist()], lengths[members]):
             some = members[places]
             yield LowRankUpdates.of([slots[n] for n in some], starts[some], lengths[some], device)
+
+
+def _groups(slots: Sequence[Ints], lengths: Ints) -> list[list[int]]:
+    if _are_equal(slots):
+        return [list(range(len(slots)))]
+    return similar_rows(lengths.tolist(), [0] * len(slots), parts_lengths=False)
+
+
+def _are_equal(slots: Sequence[Ints]) -> bool:
+    return all(np.array_equal(own, slots[0]) for own in slots)

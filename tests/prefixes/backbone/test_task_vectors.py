@@ -18,8 +18,11 @@ ALL: Sequence[Sequence[int]] = ((0, 1), (1, 3), (2, 2))
 RANKS: Sequence[Sequence[int]] = ((0, 1, 2, 3), (1, 3), (3, 2, 1, 0, 1, 3))
 """Slots of ranks 1, 0 and 2: scales and rows of D, then shifts and columns of U."""
 SAME_RANK: Sequence[Sequence[int]] = ((0, 1, 2, 3), (), (3, 2, 1, 0))
+ONE_TASK: Sequence[Sequence[int]] = ((0, 1, 2, 3), (), (0, 1, 2, 3))
 CASES = pytest.mark.parametrize(
-    "slots", [SOME, ALL, RANKS, SAME_RANK], ids=["some", "all", "ranks", "same-rank"]
+    "slots",
+    [SOME, ALL, RANKS, SAME_RANK, ONE_TASK],
+    ids=["some", "all", "ranks", "same-rank", "one-task"],
 )
 
 
@@ -121,6 +124,20 @@ def test_gradients_of_a_padded_text_do_not_depend_on_other_texts() -> None:
 
 def test_long_texts_do_not_pad_short_ones() -> None:
     lengths = (200, *[5] * 50)
-    rows = [Row([0] * n, [0] * n, 0, vectors=(0, 1, 2, 3), rank=1) for n in lengths]
+    rows = [
+        Row([0] * n, [0] * n, 0, vectors=(number % 2, 1, 2, 3), rank=1)
+        for number, n in enumerate(lengths)
+    ]
     vectors = TokenVectors.of(rows, np.cumsum([0, *lengths]), "cpu")
-    assert sum(len(updates.padding.tokens) for updates in vectors.updates) == sum(lengths)
+    multiplied = [
+        len(updates.padding.tokens if updates.padding else updates.places)
+        for updates in vectors.updates
+    ]
+    assert sum(multiplied) == sum(lengths)
+
+
+def test_texts_of_one_task_are_multiplied_together_without_padding() -> None:
+    lengths = (200, 5, 30)
+    rows = [Row([0] * n, [0] * n, 0, vectors=(0, 1, 2, 3), rank=1) for n in lengths]
+    (updates,) = TokenVectors.of(rows, np.cumsum([0, *lengths]), "cpu").updates
+    assert (updates.num_texts, updates.padding, len(updates.places)) == (1, None, 235)
