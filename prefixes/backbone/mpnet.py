@@ -36,6 +36,7 @@ def run_mpnet(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
         attended = call.attend(
             query, key, value, scaling=shape[-1] ** -0.5, relative_scores=relative_scores
         )
-        between = layer.attention.LayerNorm(attention.o(attended.flatten(1)) + hidden)
+        attended = layer.attention.dropout(attention.o(attended.flatten(1)))
+        between = layer.attention.LayerNorm(attended + hidden)
         hidden = layer.output(layer.intermediate(between), between)
     return hidden

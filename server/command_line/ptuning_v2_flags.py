@@ -37,7 +37,7 @@ class PtuningV2Flags:
     ] = False
     prefix_hidden_size: Annotated[int, _flag("Width of the MLP.")] = 512
     hidden_dropout_prob: Annotated[
-        float | None, _flag("Dropout of the prefix and of the head's input.")
+        float | None, _flag("Dropout of the prefix, of the backbone and of the head's input.")
     ] = None
     template_id: Annotated[int | None, _flag("Template of wic and wsc: 0 or 1.")] = None
     max_eval_samples: Annotated[int | None, _flag("Validate on a sample of this many rows.")] = None

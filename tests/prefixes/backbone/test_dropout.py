@@ -77,3 +77,12 @@ def test_each_dropout_zeroes_its_share_and_scales_up_the_rest(backbone: Backbone
             factor[4:][~dropped], torch.full_like(factor[4:][~dropped], 4 / 3)
         )
     assert not torch.equal(*factors)
+
+
+def test_the_dropout_after_attention_of_mpnet_is_not_bypassed(tmp_path: Path) -> None:
+    mpnet = load_backbone(make_backbone_folder(tmp_path / "mpnet", "mpnet"), device="cpu")
+    called = []
+    for layer in mpnet.model.encoder.layer:
+        layer.attention.dropout.register_forward_hook(lambda *_: called.append(True))
+    run(mpnet, row(mpnet, 4))
+    assert len(called) == mpnet.fingerprint.num_layers

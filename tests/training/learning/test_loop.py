@@ -307,3 +307,16 @@ def test_training_runs_in_bfloat16(backbone_folder: Path, tmp_path: Path) -> Non
     assert run.best_prefix is not None
     assert run.best.metrics["accuracy"] == 1.0
     assert run.best_prefix.tensors["prefix.keys"].dtype == np.float32
+
+
+def test_dropout_in_the_backbone_changes_what_a_run_learns(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24))
+    losses = []
+    for probability in (0.0, 0.3):
+        config = make_config(path, feature_dropout=0.0, hidden_dropout=probability, max_steps=3)
+        run = start(backbone, config)
+        train_all(backbone, [run])
+        losses.append(run.losses)
+    assert losses[0] != losses[1]
