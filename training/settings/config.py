@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import ModelWrapValidatorHandler, field_validator, model_validator
 
 from prefixes import PrefixError, PrefixRef
 from training.datasets import dataset_named
@@ -28,12 +28,15 @@ class TrainConfig(TrainSettings):
             raise ValueError(f"{text!r} names a version or alias: expected TENANT/TASK")
         return f"{reference.tenant}/{reference.task}"
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _has_defaults(cls, data: Any) -> Any:
-        """Add the defaults of the dataset, the missing rows, the task type and the method."""
+    def _has_defaults(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Add the defaults of the dataset, the missing rows, the task type and the method.
+
+        Those of the method do not count as set, because another method has its own.
+        """
         if not isinstance(data, dict):
-            return data
+            return handler(data)
         data = with_current_names(data)
         data = {**_of_dataset(data), **data}
         if data.get("label_columns"):
@@ -41,7 +44,10 @@ class TrainConfig(TrainSettings):
         data = {**_implied_method(data), **data}
         task_type = data.get("task_type", "sequence_classification")
         defaults = TASK_TYPE_DEFAULTS.get(task_type, {}) if isinstance(task_type, str) else {}
-        return {**defaults, **_of_method(data), **data}
+        of_method = _of_method(data)
+        config = handler({**defaults, **of_method, **data})
+        config.model_fields_set.difference_update(of_method.keys() - data.keys())
+        return config
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -18,7 +18,6 @@ from pydantic import (
 
 from prefixes.values import Value
 from training.settings.config import TrainConfig
-from training.settings.defaults import method_defaults
 from training.settings.former_names import with_current_names
 
 SamplerName = Literal["random", "tpe", "grid"]
@@ -169,9 +168,6 @@ def with_settings(base: TrainConfig, settings: Mapping[str, Any], variant: str) 
         ValidationError: if the settings contradict each other.
     """
     given = base.model_dump(exclude_unset=True)
-    if "method" in settings:  # another method has defaults of its own
-        former = method_defaults(base.method, base.task_type)
-        given = {name: x for name, x in given.items() if former.get(name) != x}
     return TrainConfig.model_validate({**given, **settings, "variant": variant})
 
 

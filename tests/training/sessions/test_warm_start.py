@@ -184,6 +184,18 @@ def test_entities_that_start_from_a_head_have_a_rank(backbone: Backbone, tmp_pat
     assert (run.spec.method, run.spec.rank) == ("vectors", 8)
 
 
+def test_entities_that_start_from_a_prefix_have_the_recipe_of_prefixes(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", tagged_rows(24))
+    tags: dict[str, Any] = {"train": rows, "task_type": "token_classification", "max_length": 32}
+    prefix = TrainConfig(task="acme/x", method="prefix", prefix_length=4, max_steps=2, **tags)
+    path, _ = made_earlier(backbone, tmp_path, prefix)
+    config = begin(backbone, TrainConfig(task="acme/x", start_from=path, **tags)).config
+    assert (config.method, config.learning_rate) == ("prefix", 0.02)
+    assert (config.hidden_dropout, config.label_smoothing) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("source", "settings", "reason"),
     [

@@ -335,6 +335,13 @@ def test_another_method_in_a_sweep_of_tags_has_no_rank() -> None:
     assert found == [(0, 0.02, 0.0), (8, 0.01, 0.1)]
 
 
+def test_another_method_in_a_sweep_keeps_what_is_set_even_to_a_default() -> None:
+    given = {"hidden_dropout": 0.1, "label_smoothing": 0.1, "learning_rate": 0.01}
+    tags = TrainConfig(task="acme/x", train=Path("x"), task_type="token_classification", **given)
+    trial = with_settings(tags, {"method": "prefix"}, "trial")
+    assert {name: getattr(trial, name) for name in given} == given
+
+
 @pytest.mark.parametrize(
     "given",
     [
