@@ -32,15 +32,16 @@ _AVX512: Final = (
     "-mavx512vl",
     "-mprefer-vector-width=512",
 )
+_BFLOAT16: Final = "-mavx512bf16"  # g++ 9 does not know it
 _KERNELS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "x86_64": {
-        "avx512bf16": (*_AVX512, "-mavx512bf16"),
+        "avx512bf16": (*_AVX512, _BFLOAT16),
         "avx512": _AVX512,
         "avx2": _AVX2,
         "baseline": (),
     },
 }
-"""The kernels of each kind of processor, which operator.cpp lists too. Others have `baseline`,
+"""The kernels of each kind of processor, which dispatch.h lists too. Others have `baseline`,
 which uses NEON on ARM."""
 
 
@@ -69,7 +70,7 @@ def build() -> Path:
     if sys.platform != "linux":
         raise CompilationFailed("they are compiled on Linux only")
     if compiler is None:
-        raise CompilationFailed("no C++ compiler was found: install g++ 10 or newer, or clang++")
+        raise CompilationFailed("no C++ compiler was found: install g++ 9 or newer, or clang++")
     try:
         with tempfile.TemporaryDirectory(prefix=".build-", dir=FOLDER) as folder:
             library = _compile(compiler, Path(folder))
@@ -84,13 +85,17 @@ def build() -> Path:
 
 def _compile(compiler: str, folder: Path) -> Path:
     root = Path(torch.__file__).parent
-    kernels = _KERNELS.get(platform.machine(), {"baseline": ()})
+    kernels = _kernels_of(compiler)
     units = {
         folder / f"{name}.o": ("kernel.cpp", f"-DPOLYPREFIX_KERNEL={name}", *flags)
         for name, flags in kernels.items()
     }
     for operators in ("operator", "int8_operators", "modulation_operator"):
-        units[folder / f"{operators}.o"] = (f"{operators}.cpp", "-isystem", str(root / "include"))
+        units[folder / f"{operators}.o"] = (
+            f"{operators}.cpp",
+            *(["-DPOLYPREFIX_HAS_AVX512BF16"] if "avx512bf16" in kernels else []),
+            *("-isystem", str(root / "include")),
+        )
     library = folder / "library.so"
 
     def compile_unit(item: tuple[Path, tuple[str, ...]]) -> None:
@@ -101,6 +106,20 @@ def _compile(compiler: str, folder: Path) -> Path:
         list(threads.map(compile_unit, units.items()))
     _run(compiler, "-shared", *map(str, units), f"-L{root / 'lib'}", "-ltorch_cpu", "-o", library)
     return library
+
+
+def _kernels_of(compiler: str) -> dict[str, tuple[str, ...]]:
+    """Return the kernels of this kind of processor that the compiler supports, with their flags."""
+    kernels = _KERNELS.get(platform.machine(), {"baseline": ()})
+    needs_flag = any(_BFLOAT16 in flags for flags in kernels.values())
+    if not needs_flag or _has_flag(compiler, _BFLOAT16):
+        return kernels
+    return {name: flags for name, flags in kernels.items() if _BFLOAT16 not in flags}
+
+
+def _has_flag(compiler: str, flag: str) -> bool:
+    command = (compiler, flag, "-x", "c++", "-fsyntax-only", os.devnull)
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
 def _run(*command: str | Path) -> None:

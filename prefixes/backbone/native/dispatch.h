@@ -13,7 +13,9 @@
 namespace polyprefix {
 
 #if defined(__x86_64__)
+#if defined(POLYPREFIX_HAS_AVX512BF16)
 extern const Kernel avx512bf16;
+#endif
 extern const Kernel avx512;
 extern const Kernel avx2;
 #endif
@@ -24,7 +26,10 @@ namespace {
 // The fastest first. The last one runs on every processor of this kind.
 const Kernel* const kKernels[] = {
 #if defined(__x86_64__)
-    &avx512bf16, &avx512, &avx2,
+#if defined(POLYPREFIX_HAS_AVX512BF16)
+    &avx512bf16,
+#endif
+    &avx512, &avx2,
 #endif
     &baseline,
 };

@@ -70,6 +70,25 @@ def test_no_file_is_compiled_for_this_machine_alone(folder: Path, compiler: Path
     assert not any(word.startswith("-m") for word in baseline.split())
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="instructions of x86-64")
+@pytest.mark.parametrize("has_flag", [True, False])
+def test_a_compiler_that_lacks_a_flag_makes_the_other_kernels(
+    folder: Path, compiler: Path, *, has_flag: bool
+) -> None:
+    lines = [f'echo "$@" >> {folder}/calls', 'for last; do :; done; [ "$last" = /dev/null ]']
+    rejects = 'case "$*" in *-mavx512bf16*) exit 1;; esac'
+    script = "\n".join(["#!/bin/sh", *([] if has_flag else [rejects]), *lines])
+    compiler.write_text(script + ' || : > "$last"\n')
+
+    build.build()
+
+    calls = (folder / "calls").read_text().splitlines()
+    named = {word for call in calls for word in call.split() if word.startswith("-D")}
+    own = {"-DPOLYPREFIX_KERNEL=avx512bf16", "-DPOLYPREFIX_HAS_AVX512BF16"}
+    assert named & own == (own if has_flag else set())
+    assert "-DPOLYPREFIX_KERNEL=avx512" in named
+
+
 def test_other_sources_make_another_file_and_the_outdated_one_goes(
     folder: Path, compiler: Path
 ) -> None:
