@@ -6,6 +6,7 @@ its batch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -28,16 +29,21 @@ class BatchDropout:
     rows: Sequence[RowDropout | None]
     bounds: Ints
 
+    @classmethod
+    def of(cls, rows: Sequence[RowDropout | None], bounds: Ints) -> Self | None:
+        """Return the dropout of rows; None if no row has any."""
+        return cls(rows, bounds) if any(rows) else None
+
     def start(self, device: torch.device) -> "DropoutDraws":
         """Start the draws of one forward pass."""
         spans = zip(self.bounds[:-1].tolist(), self.bounds[1:].tolist(), strict=True)
-        having = [(row, slice(*span)) for row, span in zip(self.rows, spans, strict=True) if row]
+        dropped = [(row, slice(*span)) for row, span in zip(self.rows, spans, strict=True) if row]
         probabilities = torch.zeros(int(self.bounds[-1]), 1)
-        for row, tokens in having:
+        for row, tokens in dropped:
             probabilities[tokens] = row.probability
         return DropoutDraws(
             probabilities.to(device),
-            [(tokens, torch.Generator(device).manual_seed(row.seed)) for row, tokens in having],
+            [(tokens, torch.Generator(device).manual_seed(row.seed)) for row, tokens in dropped],
         )
 
 
@@ -59,8 +65,3 @@ class DropoutDraws:
             numbers[tokens].uniform_(generator=source)
         factors = (numbers >= self.probabilities) / (1 - self.probabilities)
         return hidden * factors.to(hidden.dtype)
-
-
-def dropout_of(rows: Sequence[RowDropout | None], bounds: Ints) -> BatchDropout | None:
-    """Return the dropout of rows; None if none of them has any."""
-    return BatchDropout(rows, bounds) if any(rows) else None

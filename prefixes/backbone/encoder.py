@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from prefixes.backbone.architecture import Architecture
 from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.dropout import RowDropout
-from prefixes.backbone.hooks import hooks_of
+from prefixes.backbone.hooks import hook_dropouts, hooks_of
 from prefixes.backbone.inputs import ModelInputs
 from prefixes.backbone.kernels.names import LONGEST_COMPILED, PLAIN, Kernels
 from prefixes.backbone.packing import PackedBatch, Prompts, Row
@@ -75,6 +75,8 @@ class Backbone:
     def _run(
         self, batch: PackedBatch, prefix_pool: Tensor, recorded: list[Tensor] | None
     ) -> Tensor:
+        if batch.dropout is not None:
+            hook_dropouts(self.model)
         call = PrefixedCall(batch, prefix_pool, recorded)
         inputs = ModelInputs(
             batch.token_ids,

@@ -7,7 +7,7 @@ import torch
 
 from prefixes.backbone.encoder import Backbone
 from prefixes.backbone.files import read_files
-from prefixes.backbone.hooks import hook_dropouts, hook_norms
+from prefixes.backbone.hooks import hook_norms
 from prefixes.backbone.kernels.cache import KernelCache
 from prefixes.backbone.kernels.chooser import KernelChooser
 from prefixes.backbone.kernels.names import AUTO, TORCH, Kernels, check_kernels
@@ -68,7 +68,6 @@ def load_backbone(
     )
     chooser.log()
     hook_norms(model, architecture.norms)
-    hook_dropouts(model)
     return Backbone(
         model=model,
         texts=files.texts,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prefixes.backbone.dropout import BatchDropout, RowDropout, dropout_of
+from prefixes.backbone.dropout import BatchDropout, RowDropout
 from prefixes.backbone.grouping import AttentionGroup, Ints, TextSlots, similar_rows, tensor_of
 from prefixes.backbone.task_vectors import TaskVectors
 from prefixes.backbone.varlen import VarlenPlan
@@ -158,7 +158,7 @@ class PackedBatch:
                 for row, stop in zip(rows, cu_tokens[1:].tolist(), strict=True)
             ),
             vectors=TaskVectors.of(laid, bounds, device),
-            dropout=dropout_of([row.dropout for row in laid], bounds),
+            dropout=BatchDropout.of([row.dropout for row in laid], bounds),
             prompts=_prompts(laid, bounds[:-1].tolist(), device),
             **layout,
         )

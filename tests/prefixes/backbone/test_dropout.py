@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prefixes.backbone import Backbone, Row, RowDropout, load_backbone
 from prefixes.backbone.architecture import ARCHITECTURES
@@ -58,7 +58,23 @@ def test_dropout_changes_what_an_architecture_with_dropouts_returns(
     assert are_alike == ((True, True) if name in WITHOUT_DROPOUT else (False, False))
 
 
+def hooked(backbone: Backbone) -> list[int]:
+    """Return the number of hooks of every dropout."""
+    modules = backbone.model.modules()
+    return [len(one._forward_hooks) for one in modules if isinstance(one, nn.Dropout)]
+
+
+def test_only_models_that_train_have_hooks_at_their_dropouts(backbone_folder: Path) -> None:
+    backbone = load_backbone(backbone_folder, device="cpu")
+    run(backbone, row(backbone, 4))
+    assert not any(hooked(backbone))
+    for seed in range(2):
+        run(backbone, row(backbone, 4, RowDropout(0.1, seed)))
+    assert set(hooked(backbone)) == {1}
+
+
 def test_each_dropout_zeroes_its_share_and_scales_up_the_rest(backbone: Backbone) -> None:
+    run(backbone, row(backbone, 4, RowDropout(0.25, seed=0)))  # the hook below must come second
     found = []
     modules = dict(backbone.model.named_modules())
     for name in ("embeddings.dropout", "encoder.layer.0.output.dropout"):
