@@ -147,8 +147,13 @@ class PaddedLoop:
     adapt: Adapt | None = None
 
     def config_of(self, config: TrainConfig, settings: Settings) -> TrainConfig:
-        own = {"method": "full", "weight_decay": self.weight_decay}
-        own |= {"batch_size": _BATCH, "epochs": 4, "min_steps": _MIN_STEPS}
+        own = {
+            "method": "full",
+            "weight_decay": self.weight_decay,
+            "batch_size": _BATCH,
+            "epochs": 4,
+            "min_steps": _MIN_STEPS,
+        }
         return with_settings(config, {**own, **settings}, config.variant)
 
     def learn(

@@ -38,14 +38,19 @@ class LowRankUpdates:
         """Join texts, each with its `slots` `[2, r, m]`: of D, and of U."""
         padding = Padding.of(starts, lengths, device)
         places = padding.tokens.index_select(0, padding.real)
-        is_one_task = _are_equal(slots)
-        downs, ups = np.stack(slots[:1] if is_one_task else slots, axis=1).reshape(2, -1)
+        downs, ups = np.stack(slots, axis=1).reshape(2, -1)
+        return cls(len(slots), padding, places, tensor_of(downs, device), tensor_of(ups, device))
+
+    @classmethod
+    def of_one_task(
+        cls, slots: Ints, starts: Ints, lengths: Ints, device: torch.device | str
+    ) -> Self:
+        """Join texts that have the same `slots` `[2, r, m]`."""
+        spans = zip(starts.tolist(), lengths.tolist(), strict=True)
+        places = np.concatenate([np.arange(start, start + length) for start, length in spans])
+        downs, ups = slots.reshape(2, -1)
         return cls(
-            1 if is_one_task else len(slots),
-            None if is_one_task else padding,
-            places,
-            tensor_of(downs, device),
-            tensor_of(ups, device),
+            1, None, tensor_of(places, device), tensor_of(downs, device), tensor_of(ups, device)
         )
 
     def of_tokens(self, pool: Tensor, hidden: Tensor) -> Tensor:
@@ -72,16 +77,12 @@ def updates_of(
     ranks = np.array([own.shape[1] for own in slots])
     for rank in np.unique(ranks[ranks > 0]):
         members = np.flatnonzero(ranks == rank)
-        for places in _groups([slots[n] for n in members.tolist()], lengths[members]):
+        first = slots[members[0].item()]
+        if all(np.array_equal(slots[n], first) for n in members.tolist()):
+            yield LowRankUpdates.of_one_task(first, starts[members], lengths[members], device)
+            continue
+        for places in similar_rows(
+            lengths[members].tolist(), [0] * len(members), parts_lengths=False
+        ):
             some = members[places]
             yield LowRankUpdates.of([slots[n] for n in some], starts[some], lengths[some], device)
-
-
-def _groups(slots: Sequence[Ints], lengths: Ints) -> list[list[int]]:
-    if _are_equal(slots):
-        return [list(range(len(slots)))]
-    return similar_rows(lengths.tolist(), [0] * len(slots), parts_lengths=False)
-
-
-def _are_equal(slots: Sequence[Ints]) -> bool:
-    return all(np.array_equal(own, slots[0]) for own in slots)
