@@ -59,7 +59,7 @@ def hook_norms(model: nn.Module, names: tuple[str, str]) -> None:
 def hook_dropouts(model: nn.Module) -> None:
     """Make the dropouts of a model drop hidden units as the running call says, from now on.
 
-    Only models that train have these hooks: they took 1.6 % of the time of one short text. The
+    Only models that train have these hooks, which take time even if no row has dropout. The
     dropout of DeBERTa-v2's convolution has none, because its texts have gaps between them.
     """
     with _hooking:

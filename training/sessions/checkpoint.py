@@ -145,7 +145,8 @@ class Checkpoint:
             raise CheckpointRejected(
                 f"The checkpoint {self.path} belongs to another training, which differs in "
                 f"{len(differences)} point(s):\n{shown}\n"
-                "Give the same settings and data again, or choose another output folder"
+                "Give the same settings and data again, or choose another output folder. Set what "
+                "had another default in the version that wrote the checkpoint"
             )
 
     def restore(self, runs: Sequence[Run]) -> None:
